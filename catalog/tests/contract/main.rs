@@ -1,0 +1,13 @@
+//! The contract that every store of the catalog keeps: each test runs on SQLite, and on PostgreSQL where
+//! `TYCHO_TEST_POSTGRES` names a server (`postgres://…`).
+
+#[macro_use]
+mod place;
+mod conflicts;
+mod definitions;
+mod failures;
+mod files;
+mod leases;
+mod memory;
+mod outage;
+mod scale;
