@@ -82,7 +82,7 @@ enum Command {
 #[derive(Debug, Clone, Args)]
 struct SqlArguments {
     /// SQL to run (several times)
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    #[arg(short = 'c', long = "command", value_name = "SQL", allow_hyphen_values = true)]
     commands: Vec<String>,
     /// Script to run after what -c gives; - is the standard input (several times)
     #[arg(short, long = "file", value_name = "FILE")]
@@ -145,6 +145,8 @@ fn log_to_stderr() {
 fn run(cli: Cli) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // More than cores: a thread that computes for long must not keep a cancel request or another client waiting.
+        .worker_threads(std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2 + 2))
         .thread_stack_size(THREAD_STACK_BYTES)
         .build()
         .map_err(|e| Error::new(Kind::Internal, format!("no threads: {e}")).with_source(e))?;

@@ -281,6 +281,7 @@ impl From<DataFusionError> for Error {
                 let kind = match &*arrow {
                     ArrowError::DivideByZero => Kind::DivisionByZero,
                     ArrowError::ArithmeticOverflow(_) => Kind::NumericOutOfRange,
+                    ArrowError::CastError(text) if text.starts_with("Can't cast value") => Kind::NumericOutOfRange,
                     ArrowError::CastError(_) | ArrowError::ParseError(_) => Kind::InvalidText,
                     ArrowError::ExternalError(_) => return external(*arrow),
                     _ => Kind::Internal,

@@ -214,6 +214,7 @@ impl Session {
 
     async fn dispatch(&mut self, statement: &Statement, parameters: &[ScalarValue]) -> Result<Outcome> {
         use StatementKind as S;
+        self.refuse_mixed_dialects(statement)?;
         match &statement.kind {
             S::Empty => Ok(Outcome { tag: Tag::Empty, rows: None }),
             S::Query(query) => commands::query::run(self, statement, query, parameters).await,
@@ -262,6 +263,24 @@ impl Session {
                 Ok(Outcome::done(tag.clone()))
             }
         }
+    }
+
+    /// Error 42P21, or a notice, for what is written for one dialect and read under the other (`tycho.dialect_conflict`).
+    fn refuse_mixed_dialects(&mut self, statement: &Statement) -> Result<()> {
+        let mode = self.settings().text("tycho.dialect_conflict").to_owned();
+        if mode == "off" {
+            return Ok(());
+        }
+        let conflicts = sql::conflicts::conflicts(statement, self.settings().dialect());
+        let Some(first) = conflicts.first() else { return Ok(()) };
+        if mode == "error" || (mode != "notice" && !is_read_only(&statement.kind)) {
+            return Err(first.error());
+        }
+        for conflict in &conflicts {
+            let error = conflict.error();
+            self.notice(error.message, error.hint);
+        }
+        Ok(())
     }
 
     /// What statements read now: the block's snapshot with its own changes, or the current one.

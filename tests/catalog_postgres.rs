@@ -5,7 +5,7 @@ use crate::service::wanted;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_share_a_catalog() {
-    let Some(url) = wanted("catalog_postgres::two_servers_share_a_catalog", "TYCHO_TEST_POSTGRES") else { return };
+    let Some(url) = wanted("catalog_postgres::two_servers_share_a_catalog", "TEST_TYCHO_POSTGRES") else { return };
     let (admin, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("PostgreSQL");
     tokio::spawn(connection);
     let name = format!("shared_{}", std::process::id());

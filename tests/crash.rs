@@ -49,7 +49,7 @@ fn generation(warehouse: &Path) -> i64 {
 /// After VACUUM the table's folder holds its data files, one a day, and nothing else but the owner's mark.
 fn nothing_stray(warehouse: &Path) {
     run_sql(warehouse, "VACUUM");
-    let listed = run_sql(warehouse, "SELECT count(*) FROM tycho.files WHERE \"table\" = 'target'");
+    let listed = run_sql(warehouse, "SELECT count(*) FROM tycho.files WHERE `table` = 'target'");
     let live: usize = listed.lines().nth(1).expect("a count").parse().expect("a number");
     let files = files_below(&warehouse.join("target"));
     let data = files.iter().filter(|f| f.ends_with(".parquet")).count();

@@ -20,7 +20,7 @@ fn the_demo_equals_an_independent_computation() {
     run();
     assert_eq!(count, run_sql(&lake, "SELECT count(*) AS n, count(DISTINCT dt) AS days FROM lake.flights"));
 
-    let Some(python) = wanted("demo::the_demo_equals_an_independent_computation", "TYCHO_TEST_PYTHON") else { return };
+    let Some(python) = wanted("demo::the_demo_equals_an_independent_computation", "TEST_TYCHO_PYTHON") else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/demo/compare.py");
     let output = Command::new(python).arg(script).arg(&lake).output().expect("python runs");
     assert!(output.status.success(), "{}", errors(&output));

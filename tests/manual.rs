@@ -1,11 +1,11 @@
 //! Every SQL block of the manual and of the README is run, page by page in a warehouse of its own, so that it can't lie.
 //!
 //! A block ```` ```sql ```` runs; ```` ```sql,error=42P01 ```` must fail with that SQLSTATE; ```` ```sql,ignore ```` is a shape, not a
-//! statement. A block ```` ```text,output ```` behind it is what `tycho sql` prints.
+//! statement; ```` ```sql,postgres ```` is the other dialect; `{{dir}}` is an empty folder, `{{root}}` the repository's. A block ```` ```text,output ```` behind it is what `tycho sql` prints.
 
 use std::path::{Path, PathBuf};
 
-use crate::server::{errors, sql};
+use crate::server::{errors, sql_as};
 
 struct Block {
     info: String,
@@ -57,9 +57,12 @@ fn run_page(path: &Path) -> Vec<String> {
         let place = format!("{}:{}", path.display(), block.line);
         let expected = block.info.split("error=").nth(1);
         let dialect = if block.info.contains("postgres") { "postgres" } else { "spark" };
-        let statements = block.text.replace("{{dir}}", &dir.path().to_string_lossy());
-        let output = sql(&dir.path().join("warehouse"), &statements)
-            .args(["--output", "table", "--set", &format!("sql_dialect={dialect}")])
+        let statements = block
+            .text
+            .replace("{{dir}}", &dir.path().to_string_lossy())
+            .replace("{{root}}", env!("CARGO_MANIFEST_DIR"));
+        let output = sql_as("table", &dir.path().join("warehouse"), &statements)
+            .args(["--set", &format!("sql_dialect={dialect}")])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .expect("tycho sql runs");
@@ -87,4 +90,23 @@ fn every_sql_block_runs() {
     pages(&root.join("docs"), &mut found);
     let wrong: Vec<String> = found.iter().flat_map(|p| run_page(p)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+/// The manual lists every setting and every conflict of the dialects, with the words of the code.
+#[test]
+fn tables_of_the_manual_are_those_of_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src");
+    let page = |name: &str| std::fs::read_to_string(root.join(name)).expect("a page").replace("\\|", "|");
+    let (settings, dialects) = (page("configuration.md"), page("dialects.md"));
+    let missing: Vec<&str> = tycho::settings::SETTINGS
+        .iter()
+        .filter(|s| !settings.lines().any(|l| l.starts_with(&format!("| `{}`", s.name)) && l.contains(s.help)))
+        .map(|s| s.name)
+        .chain(
+            tycho::sql::dialect::CONFLICTS
+                .iter()
+                .map(|row| row.form)
+                .filter(|form| !dialects.contains(&format!("| `{form}` |"))),
+        )
+        .collect();
+    assert!(missing.is_empty(), "the manual lacks {missing:?}");
 }

@@ -38,7 +38,7 @@ fn lake() -> Server {
 
 #[test]
 fn backslash_commands() {
-    if wanted("psql::backslash_commands", "TYCHO_TEST_PSQL").is_none() {
+    if wanted("psql::backslash_commands", "TEST_TYCHO_PSQL").is_none() {
         return;
     }
     let server = lake();
@@ -66,7 +66,7 @@ fn backslash_commands() {
 
 #[test]
 fn the_current_schema_is_listed() {
-    if wanted("psql::the_current_schema_is_listed", "TYCHO_TEST_PSQL").is_none() {
+    if wanted("psql::the_current_schema_is_listed", "TEST_TYCHO_PSQL").is_none() {
         return;
     }
     let server = lake();
@@ -77,7 +77,7 @@ fn the_current_schema_is_listed() {
 
 #[test]
 fn values_nulls_and_several_statements() {
-    if wanted("psql::values_nulls_and_several_statements", "TYCHO_TEST_PSQL").is_none() {
+    if wanted("psql::values_nulls_and_several_statements", "TEST_TYCHO_PSQL").is_none() {
         return;
     }
     let server = lake();
@@ -103,7 +103,7 @@ fn values_nulls_and_several_statements() {
 
 #[test]
 fn errors_have_sqlstate_and_place() {
-    if wanted("psql::errors_have_sqlstate_and_place", "TYCHO_TEST_PSQL").is_none() {
+    if wanted("psql::errors_have_sqlstate_and_place", "TEST_TYCHO_PSQL").is_none() {
         return;
     }
     let server = lake();
@@ -125,7 +125,7 @@ fn errors_have_sqlstate_and_place() {
 
 #[test]
 fn ctrl_c_cancels() {
-    if wanted("psql::ctrl_c_cancels", "TYCHO_TEST_PSQL").is_none() {
+    if wanted("psql::ctrl_c_cancels", "TEST_TYCHO_PSQL").is_none() {
         return;
     }
     let server = lake();

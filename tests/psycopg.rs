@@ -7,7 +7,7 @@ use crate::service::wanted;
 
 #[test]
 fn psycopg_3() {
-    let Some(python) = wanted("psycopg::psycopg_3", "TYCHO_TEST_PYTHON") else { return };
+    let Some(python) = wanted("psycopg::psycopg_3", "TEST_TYCHO_PYTHON") else { return };
     let server = Server::start();
     run_sql(
         &server.warehouse,

@@ -16,7 +16,7 @@ const TABLE: [(&str, &[&str]); 10] = [
     ("sql", &[]),
     ("error", &[]),
     ("settings", &["sql"]),
-    ("config", &[]),
+    ("config", &["sql"]),
 ];
 const OPEN: [&str; 3] = ["error", "settings", "config"];
 

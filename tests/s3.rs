@@ -13,9 +13,9 @@ struct Bucket {
 
 fn bucket(test: &str) -> Option<Bucket> {
     Some(Bucket {
-        endpoint: wanted(test, "TYCHO_TEST_S3_ENDPOINT")?,
-        access_key: wanted(test, "TYCHO_TEST_S3_ACCESS_KEY")?,
-        secret_key: wanted(test, "TYCHO_TEST_S3_SECRET_KEY")?,
+        endpoint: wanted(test, "TEST_TYCHO_S3_ENDPOINT")?,
+        access_key: wanted(test, "TEST_TYCHO_S3_ACCESS_KEY")?,
+        secret_key: wanted(test, "TEST_TYCHO_S3_SECRET_KEY")?,
     })
 }
 

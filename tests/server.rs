@@ -24,7 +24,8 @@ impl Server {
     }
 
     pub fn start_with(arguments: &[&str]) -> Server {
-        let dir = tempfile::tempdir().expect("a folder for the warehouse");
+        // Not a hidden folder: hidden ones are left out of listings.
+        let dir = tempfile::Builder::new().prefix("tycho").tempdir().expect("a folder for the warehouse");
         let mut server = Server::over(dir.path(), arguments);
         server._dir = Some(dir);
         server
@@ -78,8 +79,13 @@ impl Drop for Server {
 
 /// `tycho sql` over a warehouse, not yet started.
 pub fn sql(warehouse: &Path, statements: &str) -> Command {
+    sql_as("csv", warehouse, statements)
+}
+
+/// As `sql`, in another output format.
+pub fn sql_as(format: &str, warehouse: &Path, statements: &str) -> Command {
     let mut command = Command::new(TYCHO);
-    command.args(["sql", "--warehouse"]).arg(warehouse).args(["--output", "csv", "-c", statements]);
+    command.args(["sql", "--warehouse"]).arg(warehouse).args(["--output", format, "-c", statements]);
     command.stdin(Stdio::null());
     command
 }

@@ -9,7 +9,7 @@ pub fn wanted(test: &str, variable: &str) -> Option<String> {
         _ => {
             let line = format!("skipped: {test} ({variable} is not set)");
             eprintln!("{line}");
-            if let Ok(file) = std::env::var("TYCHO_TEST_SKIPS") {
+            if let Ok(file) = std::env::var("TEST_TYCHO_SKIPS") {
                 let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file).expect("the skip list");
                 writeln!(file, "{line}").expect("a line in the skip list");
             }

@@ -89,11 +89,11 @@ fn run_file(path: &Path) -> Result<(), String> {
     })
 }
 
-/// `TYCHO_SLT=name` runs only files whose name contains it.
+/// `TEST_TYCHO_SLT=name` runs only files whose name contains it.
 #[test]
 fn sql_tests_over_the_wire() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests");
-    let wanted = std::env::var("TYCHO_SLT").unwrap_or_default();
+    let wanted = std::env::var("TEST_TYCHO_SLT").unwrap_or_default();
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .expect("sql-tests")
         .map(|entry| entry.expect("an entry").path())

@@ -12,10 +12,10 @@ fn peak_mib(pid: u32) -> u64 {
     kib / 1024
 }
 
-/// `TYCHO_TEST_STREAM_ROWS` sets the number of rows: 5 million in the short form, 50 million in the long one.
+/// `TEST_TYCHO_STREAM_ROWS` sets the number of rows: 5 million in the short form, 50 million in the long one.
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_stays_flat() {
-    let rows: i64 = std::env::var("TYCHO_TEST_STREAM_ROWS").ok().and_then(|n| n.parse().ok()).unwrap_or(5_000_000);
+    let rows: i64 = std::env::var("TEST_TYCHO_STREAM_ROWS").ok().and_then(|n| n.parse().ok()).unwrap_or(5_000_000);
     let server = Server::start();
     let client = server.connect().await;
     client.simple_query("SELECT 1").await.expect("a first answer");

@@ -88,7 +88,15 @@ async fn apply(
     }
     let definition = write.transaction.create_table(definition).await?;
     if definition.partition_columns > 0 && existing {
-        let folders = tables::partition_folders(&definition, &session.engine.tables).await?;
+        let folders = match tables::partition_folders(&definition, &session.engine.tables).await {
+            Ok(folders) => folders,
+            // The table can be made all the same; MSCK REPAIR will refuse the folder.
+            Err(e) if e.kind == Kind::InvalidText => {
+                done.notices.push((e.message, e.hint));
+                return Ok(done);
+            }
+            Err(e) => return Err(e),
+        };
         if session.settings().bool("tycho.discover_partitions") {
             write.transaction.register_partitions(definition.id, folders).await?;
         } else if !folders.is_empty() {
@@ -138,6 +146,7 @@ async fn definition(
         }
         None => (TableKind::Managed, managed_location(view, database, table).await?),
     };
+    tables::Format::new(&provider, &options)?;
     let mut columns: Vec<Column> = create.columns.iter().map(column).collect();
     let partition_columns = partition_columns(create, &mut columns, database, table)?;
     let mut definition = TableDefinition {

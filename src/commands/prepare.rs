@@ -6,13 +6,14 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::collect;
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Value};
 
+use super::names;
 use crate::error::{Error, Kind, Result};
 use crate::session::planner::Planned;
 use crate::session::rows::labelled;
 use crate::session::{Outcome, Prepared, Session};
-use crate::sql::statement::{Identifier, Query, Show};
+use crate::sql::statement::{Identifier, Insert, InsertTarget, Query, Show};
 use crate::sql::{Statement, StatementKind};
 
 /// Analyses a statement: types of its parameters, columns of its result. Nothing runs.
@@ -30,8 +31,9 @@ pub(crate) async fn analyse(
         }
         StatementKind::Insert(insert) => {
             if statement.parameters > 0 {
-                let planned = plan(session, &insert.source, &statement, declared).await?;
-                parameter_types = types(&planned, &statement, declared)?;
+                let declared = from_target(session, insert, declared).await?;
+                let planned = plan(session, &insert.source, &statement, &declared).await?;
+                parameter_types = types(&planned, &statement, &declared)?;
             }
             None
         }
@@ -49,6 +51,57 @@ pub(crate) async fn analyse(
         parameter_types.push(declared.unwrap_or(DataType::Utf8));
     }
     Ok(Prepared { statement, parameter_types, columns })
+}
+
+/// Parameters that stand alone where a column of the table is given take that column's type.
+async fn from_target(
+    session: &mut Session,
+    insert: &Insert,
+    declared: &[Option<DataType>],
+) -> Result<Vec<Option<DataType>>> {
+    let mut types = declared.to_vec();
+    let InsertTarget::Table(name) = &insert.table else { return Ok(types) };
+    let view = session.view().await?;
+    let table = names::find_file_table(session, &view, name).await?;
+    let fixed = |column: &str| {
+        insert.partition.as_ref().is_some_and(|clause| {
+            clause.columns.iter().any(|t| t.value.is_some() && t.name.value.eq_ignore_ascii_case(column))
+        })
+    };
+    let wanted: Vec<DataType> = if insert.columns.is_empty() {
+        table.columns.iter().filter(|c| !fixed(&c.name)).map(|c| c.data_type.clone()).collect()
+    } else {
+        let named =
+            insert.columns.iter().map(|c| table.column(&c.value).map_or(DataType::Utf8, |c| c.data_type.clone()));
+        named.collect()
+    };
+    let mut note = |expr: &Expr, at: usize| {
+        let (Expr::Value(value), Some(data_type)) = (expr, wanted.get(at)) else { return };
+        let Value::Placeholder(name) = &value.value else { return };
+        let Some(index) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| *n > 0) else {
+            return;
+        };
+        if types.len() < index {
+            types.resize(index, None);
+        }
+        types[index - 1].get_or_insert_with(|| data_type.clone());
+    };
+    match insert.source.body.body.as_ref() {
+        SetExpr::Values(values) => {
+            for row in &values.rows {
+                row.iter().enumerate().for_each(|(at, expr)| note(expr, at));
+            }
+        }
+        SetExpr::Select(select) => {
+            for (at, item) in select.projection.iter().enumerate() {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    note(expr, at);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(types)
 }
 
 async fn plan(

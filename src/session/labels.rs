@@ -166,6 +166,10 @@ fn spark_text(expr: &Expr) -> String {
     match expr {
         Expr::Nested(inner) => spark_text(inner),
         Expr::Identifier(ident) => ident.value.clone(),
+        Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last() {
+            Some(ast::AccessExpr::Dot(Expr::Identifier(field))) => field.value.clone(),
+            _ => expr.to_string(),
+        },
         Expr::Function(function) => {
             let name = function.name.to_string().to_lowercase();
             let arguments = match &function.args {
@@ -229,6 +233,15 @@ impl Labels {
     }
 }
 
+fn holds_subquery(expr: &Expr) -> bool {
+    let mut found = false;
+    let _ = ast::visit_expressions(expr, |part: &Expr| {
+        found |= matches!(part, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. });
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    found
+}
+
 /// Gives repeated items of the outermost SELECT list names of their own: the planner refuses repeated ones.
 pub fn make_unique(query: &mut ast::Query) {
     let Some(select) = first_select_mut(&mut query.body) else { return };
@@ -239,12 +252,16 @@ pub fn make_unique(query: &mut ast::Query) {
             SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
                 parts.last().map(|p| p.value.to_lowercase()).unwrap_or_default()
             }
+            // The planner calls every scalar subquery by one name.
+            SelectItem::UnnamedExpr(expr) if holds_subquery(expr) => "(<subquery>)".to_owned(),
+            // A cast has the name of what it casts, which GROUP BY and ORDER BY would then confuse.
+            SelectItem::UnnamedExpr(Expr::Cast { .. }) => String::new(),
             SelectItem::UnnamedExpr(expr) => expr.to_string(),
             SelectItem::ExprWithAlias { alias, .. } if alias.quote_style.is_none() => alias.value.to_lowercase(),
             SelectItem::ExprWithAlias { alias, .. } => alias.value.clone(),
             _ => continue,
         };
-        if seen.insert(name) {
+        if !name.is_empty() && seen.insert(name) {
             continue;
         }
         let alias = ast::Ident::with_quote('"', format!("\u{1}{index}"));

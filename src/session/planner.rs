@@ -113,6 +113,9 @@ impl Planner<'_> {
             if names.tables.contains_key(&key) {
                 continue;
             }
+            if reference.schema().is_none() && self.is_function(&key).await? {
+                continue;
+            }
             let source = self.table(reference, &key, &statement, text, &mut reads, &mut declared, depth).await?;
             names.tables.insert(key, provider_as_source(source));
         }
@@ -173,6 +176,12 @@ impl Planner<'_> {
             foreign: definition.kind == TableKind::Remote || definition.writers == Writers::Shared,
         });
         self.engine.table_provider(&lower_columns(&definition), self.view)
+    }
+
+    /// Whether a name in FROM means a table function (`generate_series(1, 3)`) and no table.
+    async fn is_function(&self, key: &(String, String)) -> Result<bool> {
+        let is_function = self.state.table_functions().contains_key(&key.1);
+        Ok(is_function && self.view.table(&key.0, &key.1).await?.is_none())
     }
 
     async fn system_table(
@@ -315,6 +324,16 @@ impl VisitorMut for LowerKnownColumns<'_> {
         match expr {
             ast::Expr::Identifier(ident) => self.lower(ident),
             ast::Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(|p| self.lower(p)),
+            // The planner knows `f(x)['name']`, not `f(x).name`.
+            ast::Expr::CompoundFieldAccess { root, access_chain } if !matches!(**root, ast::Expr::Identifier(_)) => {
+                for access in access_chain {
+                    if let ast::AccessExpr::Dot(ast::Expr::Identifier(field)) = access {
+                        let name = ast::Value::SingleQuotedString(field.value.to_lowercase());
+                        let index = ast::Expr::Value(name.into());
+                        *access = ast::AccessExpr::Subscript(ast::Subscript::Index { index });
+                    }
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())

@@ -9,7 +9,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::memory::MemoryStream;
-use futures::Stream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use futures::{Stream, StreamExt};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tycho_catalog::View;
 
@@ -45,6 +46,7 @@ impl QueryStream {
         cancel: CancellationToken,
     ) -> Rows {
         let schema = labelled(&input.schema(), labels);
+        let input = on_its_own(input);
         let stream = QueryStream {
             input,
             schema: Arc::clone(&schema),
@@ -54,6 +56,24 @@ impl QueryStream {
         };
         Rows { schema, stream: Box::pin(stream) }
     }
+}
+
+/// Batches that wait for a slow client, at most.
+const WAITING_BATCHES: usize = 2;
+
+/// Runs a query in a task of its own, so that whoever reads it can answer a cancel request while it computes.
+fn on_its_own(mut input: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut builder = RecordBatchReceiverStream::builder(input.schema(), WAITING_BATCHES);
+    let sender = builder.tx();
+    builder.spawn(async move {
+        while let Some(batch) = input.next().await {
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
 }
 
 impl Stream for QueryStream {

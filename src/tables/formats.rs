@@ -106,7 +106,9 @@ impl Format {
                 ));
             }
         };
-        let options: BTreeMap<String, &str> = options.iter().map(|(k, v)| (k.to_ascii_lowercase(), &**v)).collect();
+        let mut options: BTreeMap<String, &str> = options.iter().map(|(k, v)| (k.to_ascii_lowercase(), &**v)).collect();
+        // How the table is overwritten, which is no matter of its format.
+        options.remove("partitionoverwritemode");
         for (key, value) in &options {
             check_option(provider, known, key, value)?;
         }

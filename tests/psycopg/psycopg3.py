@@ -86,9 +86,10 @@ def streams(connection):
 def pipeline(connection):
     with connection.pipeline(), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
-        cursor.execute("SELECT 2")
-        assert cursor.fetchone() == (1,)
-        assert cursor.nextset() and cursor.fetchone() == (2,)
+        with connection.cursor() as second:
+            second.execute("SELECT 2")
+            assert cursor.fetchone() == (1,)
+            assert second.fetchone() == (2,)
 
 
 with psycopg.connect(CONNINFO) as session:

@@ -1,5 +1,5 @@
 //! The contract that every store of the catalog keeps: each test runs on SQLite, and on PostgreSQL where
-//! `TYCHO_TEST_POSTGRES` names a server (`postgres://…`).
+//! `TEST_TYCHO_POSTGRES` names a server (`postgres://…`).
 
 #[macro_use]
 mod place;

@@ -43,8 +43,8 @@ impl Place {
     }
 
     pub async fn postgres(test: &str) -> Option<Place> {
-        let Ok(server) = std::env::var("TYCHO_TEST_POSTGRES") else {
-            println!("skipped: {test} on PostgreSQL (TYCHO_TEST_POSTGRES is not set)");
+        let Ok(server) = std::env::var("TEST_TYCHO_POSTGRES") else {
+            println!("skipped: {test} on PostgreSQL (TEST_TYCHO_POSTGRES is not set)");
             return None;
         };
         let name = format!("tycho_test_{}", uuid::Uuid::new_v4().simple());
