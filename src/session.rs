@@ -345,10 +345,10 @@ impl Session {
             self.facts.database = commands::settings::first_of_search_path(self.facts.settings.text("search_path"));
         }
         for reported in REPORTED {
-            if reported.eq_ignore_ascii_case(name) || name.is_empty() {
-                if let Ok(value) = self.facts.settings.show(reported) {
-                    self.parameter_changes.push((reported.to_owned(), value));
-                }
+            if (reported.eq_ignore_ascii_case(name) || name.is_empty())
+                && let Ok(value) = self.facts.settings.show(reported)
+            {
+                self.parameter_changes.push((reported.to_owned(), value));
             }
         }
     }

@@ -124,10 +124,10 @@ fn rooms_name_only_what_the_map_allows() {
                     wrong.push(format!("{}: {room} must not name {named}", relative.display()));
                 }
             }
-            if let Some((_, rooms)) = CRATES.iter().find(|(name, _)| *name == krate) {
-                if !rooms.contains(&room.as_str()) {
-                    wrong.push(format!("{}: {room} must not name the crate {krate}", relative.display()));
-                }
+            if let Some((_, rooms)) = CRATES.iter().find(|(name, _)| *name == krate)
+                && !rooms.contains(&room.as_str())
+            {
+                wrong.push(format!("{}: {room} must not name the crate {krate}", relative.display()));
             }
         }
     }

@@ -60,10 +60,9 @@ impl Source {
                 terms.iter().zip(&visible).filter(|(_, at)| at.is_none()).map(|(term, _)| term).collect();
             let with_hidden = Query { body: add_hidden(&bare.body, &hidden)?, distribution: Default::default() };
             plan = session.cancellable(session.plan(&with_hidden, view, text, &types)).await?.plan;
-            let mut next = labels.len();
-            for key in sort_by.iter_mut().filter(|key| key.column == usize::MAX) {
-                key.column = next;
-                next += 1;
+            let hidden_keys = sort_by.iter_mut().filter(|key| key.column == usize::MAX);
+            for (column, key) in (labels.len()..).zip(hidden_keys) {
+                key.column = column;
             }
         }
         Ok(Source { plan: bind(plan, parameters)?, labels, reads: planned.reads, sort_by, text: text.to_owned() })
@@ -431,12 +430,11 @@ async fn write_files(
     session.cancellable(run).await
 }
 
+/// Column, descending, NULLs first: as `WriteRequest::sort_by`.
+type SortColumns = Vec<(usize, bool, bool)>;
+
 /// The query's rows as rows of the table: columns in table order and of the table's types, hidden sort columns behind them.
-fn table_rows(
-    table: &TableDefinition,
-    source: &Source,
-    columns: Mapping,
-) -> Result<(LogicalPlan, Vec<(usize, bool, bool)>)> {
+fn table_rows(table: &TableDefinition, source: &Source, columns: Mapping) -> Result<(LogicalPlan, SortColumns)> {
     let source_columns: Vec<PlanColumn> = source.plan.schema().columns();
     let mut expressions: Vec<Expr> = Vec::with_capacity(table.columns.len());
     let mut place = HashMap::new();

@@ -26,8 +26,11 @@ pub(crate) const GEOMETRY_COLUMN: &str = "geometry";
 /// The set that was loaded last under each name, with the data files it was made of.
 #[derive(Default)]
 pub(super) struct LayerCache {
-    sets: Mutex<HashMap<String, (Vec<String>, Arc<LayerSet>)>>,
+    sets: Mutex<HashMap<String, Loaded>>,
 }
+
+/// Data files, and the set made of them.
+type Loaded = (Vec<String>, Arc<LayerSet>);
 
 /// The sets of one view, loaded.
 struct ViewLayers {
@@ -66,10 +69,10 @@ impl LayerCache {
 
     async fn load(&self, engine: &Engine, name: &str, layers: Vec<GeodataLayer>) -> Result<Arc<LayerSet>> {
         let key: Vec<String> = layers.iter().map(|l| l.data.clone()).collect();
-        if let Some((loaded, set)) = self.sets.lock().get(name) {
-            if *loaded == key {
-                return Ok(Arc::clone(set));
-            }
+        if let Some((loaded, set)) = self.sets.lock().get(name)
+            && *loaded == key
+        {
+            return Ok(Arc::clone(set));
         }
         let mut parts = Vec::with_capacity(layers.len());
         for layer in layers {
@@ -90,7 +93,7 @@ pub(crate) async fn build(parts: Vec<(String, RecordBatch)>) -> Result<Arc<Layer
             .into_iter()
             .map(|(name, batch)| {
                 let (fields, geometry) = split(&batch)?;
-                Ok(Layer::build(name, fields, &geometry).map_err(of_layer)?)
+                Layer::build(name, fields, &geometry).map_err(of_layer)
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(LayerSet::new(layers).map_err(of_layer)?))

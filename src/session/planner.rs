@@ -394,15 +394,15 @@ pub fn locate(e: DataFusionError, text: &str) -> Error {
     if error.position.is_none() {
         error.position = place;
     }
-    if error.kind == Kind::UndefinedFunction {
-        if let Some(rest) = error.message.strip_prefix("Invalid function '") {
-            let name: String = rest.chars().take_while(|c| *c != '\'').collect();
-            let near = rest.split("Did you mean '").nth(1).and_then(|n| n.split('\'').next()).map(str::to_owned);
-            error.position = error.position.or_else(|| find_word(text, &name));
-            error.message = format!("function {name} does not exist");
-            if let Some(near) = near {
-                error.hint = Some(format!("did you mean {near}?"));
-            }
+    if error.kind == Kind::UndefinedFunction
+        && let Some(rest) = error.message.strip_prefix("Invalid function '")
+    {
+        let name: String = rest.chars().take_while(|c| *c != '\'').collect();
+        let near = rest.split("Did you mean '").nth(1).and_then(|n| n.split('\'').next()).map(str::to_owned);
+        error.position = error.position.or_else(|| find_word(text, &name));
+        error.message = format!("function {name} does not exist");
+        if let Some(near) = near {
+            error.hint = Some(format!("did you mean {near}?"));
         }
     }
     if error.kind == Kind::UndefinedColumn && error.position.is_none() {

@@ -3,9 +3,10 @@
 use sqlparser::tokenizer::Token;
 
 use super::create::once;
+use super::dialect::Dialect;
 use super::parser::Parser;
 use super::statement::{ColumnDefinition, CreateTable, PartitionColumn, StatementKind};
-use super::{properties, unsupported};
+use super::{properties, types, unsupported};
 use crate::error::{Error, Kind, Result};
 
 pub(super) fn create_table(p: &mut Parser<'_>) -> Result<StatementKind> {
@@ -41,6 +42,16 @@ pub(super) fn create_table(p: &mut Parser<'_>) -> Result<StatementKind> {
         once(&mut seen, name, place)?;
     }
     refuse_same_names(&table)?;
+    // USING and STORED AS are Spark's forms, and so are the types in them, in any session.
+    if table.provider.is_some() {
+        let columns = table.columns.iter_mut().map(|c| &mut c.data_type);
+        let partitions = table.partitioned_by.iter_mut().filter_map(|c| c.data_type.as_mut());
+        for sql_type in columns.chain(partitions) {
+            if let Ok(data_type) = types::parse(&sql_type.text, Dialect::Spark) {
+                sql_type.data_type = data_type;
+            }
+        }
+    }
     Ok(StatementKind::CreateTable(Box::new(table)))
 }
 

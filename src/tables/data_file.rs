@@ -102,7 +102,7 @@ impl FileFormat {
             FileFormat::Parquet(settings) => Box::new(ParquetFile::create(path, schema, settings, metadata, rows)?),
             FileFormat::Csv { header, delimiter } => {
                 let writer = csv::WriterBuilder::new().with_header(*header).with_delimiter(*delimiter);
-                Box::new(TextFile::create(path, |file| Lines::Csv(writer.build(file)))?)
+                Box::new(TextFile::create(path, |file| Lines::Csv(Box::new(writer.build(file))))?)
             }
             FileFormat::Json => Box::new(TextFile::create(path, |file| Lines::Json(LineDelimitedWriter::new(file)))?),
         })
@@ -150,7 +150,7 @@ impl Write for Counted {
 }
 
 enum Lines {
-    Csv(csv::Writer<Counted>),
+    Csv(Box<csv::Writer<Counted>>),
     Json(LineDelimitedWriter<Counted>),
 }
 
@@ -193,7 +193,7 @@ impl FileEncoder for TextFile {
 
     fn finish(self: Box<Self>) -> Result<FinishedFile> {
         let mut file = match self.lines {
-            Lines::Csv(writer) => writer.into_inner(),
+            Lines::Csv(writer) => (*writer).into_inner(),
             Lines::Json(mut writer) => {
                 writer.finish()?;
                 writer.into_inner()

@@ -111,7 +111,10 @@ async fn an_abandoned_area_goes_with_all_in_it_and_nothing_else() {
     LocalStorage.abandon(&[area]).await.expect("abandoned twice");
     assert_eq!(place.entries(), [""; 0]);
     fs::write(local_path(&format!("{}kept", place.root)).expect("a path"), "x").expect("written");
-    assert!(LocalStorage.abandon(&[place.root.clone()]).await.is_err(), "a table's root is no staging area");
+    assert!(
+        LocalStorage.abandon(std::slice::from_ref(&place.root)).await.is_err(),
+        "a table's root is no staging area"
+    );
     assert_eq!(place.entries(), ["kept"]);
 }
 

@@ -218,7 +218,7 @@ pub(super) fn mostly_distinct(batch: &RecordBatch) -> Option<Vec<bool>> {
         return None;
     }
     let sample = batch.slice(0, rows);
-    Some(sample.columns().iter().map(|column| is_mostly_distinct(column)).collect())
+    Some(sample.columns().iter().map(is_mostly_distinct).collect())
 }
 
 fn is_mostly_distinct(column: &ArrayRef) -> bool {

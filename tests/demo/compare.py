@@ -48,9 +48,9 @@ database.execute(
     SELECT departure::TIMESTAMP AS departure, delay, distance, origin, destination, city, state, dt
     FROM read_parquet('{LAKE}/lake/flights/*/*.parquet', hive_partitioning = true, hive_types = {{'dt': VARCHAR}})"""
 )
-count = database.sql("SELECT count(*) FROM expected").fetchone()[0]
+count = database.execute("SELECT count(*) FROM expected").fetchone()[0]
 assert count > 490_000, count
 for left, right in (("expected", "found"), ("found", "expected")):
-    rows = database.sql(f"SELECT * FROM {left} EXCEPT ALL SELECT * FROM {right}").fetchall()
+    rows = database.execute(f"SELECT * FROM {left} EXCEPT ALL SELECT * FROM {right}").fetchall()
     assert not rows, f"{len(rows)} rows are in {left} and not in {right}: {rows[:5]}"
 print(f"{count} rows are equal")

@@ -200,7 +200,7 @@ impl<'a> Extraction<'a> {
     }
 
     /// Replaces the calls in `exprs` that read columns of `input` only, adding to `input` what it does not have yet.
-    fn compute(&self, exprs: &mut Vec<Expr>, input: &mut Rewritten) -> Result<()> {
+    fn compute(&self, exprs: &mut [Expr], input: &mut Rewritten) -> Result<()> {
         loop {
             for expr in exprs.iter_mut() {
                 *expr = replace_calls(std::mem::take(expr), &input.computed)?;

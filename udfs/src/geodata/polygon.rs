@@ -50,7 +50,7 @@ impl BandedPolygon {
             let bands_per_degree = if max.y > min.y { bands as f64 / (max.y - min.y) } else { 0.0 };
             let band = |y: f64| band_of(y, min.y, bands_per_degree, bands);
             let span = |edge: &Edge| (band(edge.start.y.min(edge.end.y)), band(edge.start.y.max(edge.end.y)));
-            let entries: usize = edges.iter().map(|edge| span(edge)).map(|(low, high)| high - low + 1).sum();
+            let entries: usize = edges.iter().map(span).map(|(low, high)| high - low + 1).sum();
             if entries > ENTRIES_PER_EDGE * edges.len() && bands > 1 {
                 bands /= 2;
                 continue;
