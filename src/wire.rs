@@ -1,7 +1,7 @@
 //! The PostgreSQL wire protocol: connections, messages, types, and PostgreSQL's system tables.
 //!
-//! pgwire gives the messages; the loop that answers them is ours ([`connection`]), and so is the encoding of rows
-//! ([`encode`]). One task and one session a connection; a result streams from the scan to the socket with nothing in between
+//! pgwire gives the messages; the loop that answers them is ours (`connection`), and so is the encoding of rows
+//! (`encode`). One task and one session a connection; a result streams from the scan to the socket with nothing in between
 //! but one batch and one write buffer.
 
 mod cancel;

@@ -44,7 +44,7 @@ pub(super) fn copy_data(folder: &Path) -> Result<()> {
 /// Runs the script in `folder` (absolute), printing as it goes. Returns whether all of it succeeded.
 pub(super) async fn run<S: Statements>(session: &mut S, console: &mut Console, folder: &Path) -> bool {
     // As it stands within quotes in Spark's SQL.
-    let shown = folder.display().to_string().replace('\\', "\\\\").replace('\'', "\\'");
+    let shown = folder.to_string_lossy().trim_end_matches('/').replace('\\', "\\\\").replace('\'', "\\'");
     let variables = [("data", format!("{shown}/data")), ("lake", format!("{shown}/lake"))];
     let options = ScriptOptions {
         variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),

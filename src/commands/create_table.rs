@@ -1,4 +1,4 @@
-//! CREATE [EXTERNAL] TABLE, with or without columns, over files that are there or are yet to come, and AS SELECT.
+//! `CREATE [EXTERNAL] TABLE`, with or without columns, over files that are there or are yet to come, and AS SELECT.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! DESCRIBE [EXTENDED] table [PARTITION …].
+//! `DESCRIBE [EXTENDED] table [PARTITION …]`.
 
 use datafusion::arrow::datatypes::DataType;
 use tycho_catalog::{TableDefinition, TableKind, View, Writers};

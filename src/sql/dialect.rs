@@ -1,6 +1,6 @@
 //! The two dialects: their names, how sqlparser is to read each, and the table of what they spell alike and mean differently.
 //!
-//! Every form that only one of them has is accepted in both, so [`SqlDialect`] turns on what either has wherever that takes
+//! Every form that only one of them has is accepted in both, so `SqlDialect` turns on what either has wherever that takes
 //! nothing away from the other.
 
 use std::any::TypeId;

@@ -276,7 +276,7 @@ pub struct Insert {
 #[derive(Debug, Clone)]
 pub enum InsertTarget {
     Table(ObjectName),
-    /// INSERT OVERWRITE [LOCAL] DIRECTORY.
+    /// `INSERT OVERWRITE [LOCAL] DIRECTORY`.
     Directory {
         path: String,
         provider: Option<String>,
