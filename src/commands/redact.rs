@@ -42,8 +42,17 @@ fn quoted_value(text: &str, from: usize) -> Option<(usize, usize)> {
         return None;
     }
     let start = from + key_end + open + 1;
-    let length = text[start..].find(quote)?;
-    Some((start, start + length))
+    let mut end = start;
+    loop {
+        let at = text[end..].find([quote, '\\'])?;
+        end += at;
+        let rest = &text[end..];
+        if !rest.starts_with('\\') && !rest[1..].starts_with(quote) {
+            return Some((start, end));
+        }
+        // A doubled quote or a backslash takes the next character with it.
+        end += 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +64,8 @@ mod tests {
         let rows = [
             ("OPTIONS (password 'x y', user 'u')", "OPTIONS (password '***', user 'u')"),
             ("OPTIONS ('fs.s3a.secret.key' = \"k\")", "OPTIONS ('fs.s3a.secret.key' = \"***\")"),
+            ("OPTIONS (password 'x''y', user 'u')", "OPTIONS (password '***', user 'u')"),
+            ("OPTIONS (password 'x\\'y', user 'u')", "OPTIONS (password '***', user 'u')"),
             ("SELECT password FROM t", "SELECT password FROM t"),
             ("SELECT 1", "SELECT 1"),
         ];
